@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use chrono::Utc;
 use device_sim::session::Control;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -20,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use wire::{Rupiah, TransactionId};
 
 use crate::builder::Everyone;
+use crate::clock;
 use crate::scene::{Customer, Place, Scene};
 use crate::traffic::Step;
 use requests::accepted;
@@ -74,7 +74,7 @@ impl Cast {
             Step::OtherAmount => {
                 let (amount, id) = self.code(false, &customer, random).await?;
                 let other = self.scene.new_amount();
-                let body = success(id, other, &reference(), Utc::now());
+                let body = success(id, other, &reference(), clock::now());
                 self.must(&body, 409, random).await?;
                 self.pay(&customer.place, amount, id, random).await
             }
@@ -167,7 +167,7 @@ impl Cast {
         random: &mut StdRng,
     ) -> anyhow::Result<()> {
         let reference = reference();
-        let body = success(id, amount, &reference, Utc::now());
+        let body = success(id, amount, &reference, clock::now());
         self.scene
             .book()
             .sale(amount, place.id, Some(id), vec![reference]);
@@ -187,7 +187,7 @@ impl Cast {
             .book()
             .sale(amount, place.id, None, references.clone());
         for reference in references {
-            let now = Utc::now();
+            let now = clock::now();
             let body = static_success(&place.nmid, &place.label, amount, &reference, now);
             self.deliver(amount, &body, random).await?;
         }
@@ -217,7 +217,7 @@ impl Cast {
         random: &mut StdRng,
     ) -> anyhow::Result<()> {
         let status = *["failed", "expired"].choose(random).unwrap_or(&"failed");
-        let body = but_status(success(id, amount, &reference(), Utc::now()), status);
+        let body = but_status(success(id, amount, &reference(), clock::now()), status);
         self.must(&body, 200, random).await
     }
 
@@ -225,7 +225,7 @@ impl Cast {
     async fn forge(&self, customer: &Customer, random: &mut StdRng) -> anyhow::Result<()> {
         let place = &customer.place;
         let amount = self.scene.new_amount();
-        let now = Utc::now();
+        let now = clock::now();
         let body = static_success(&place.nmid, &place.label, amount, &reference(), now);
         let mut request = self.sign(&body)?;
         match random.random_range(0..3) {
@@ -268,7 +268,7 @@ impl Cast {
         else {
             return Ok(());
         };
-        let now = Utc::now();
+        let now = clock::now();
         let body = match sale.transaction {
             Some(id) => success(id, sale.amount, reference, now),
             None => static_success(&place.nmid, &place.label, sale.amount, reference, now),

@@ -15,6 +15,7 @@
 mod book;
 mod builder;
 mod cast;
+mod clock;
 mod code;
 mod exile;
 mod fault;

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use chrono::Utc;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use tests::acquirer::{reference, static_success};
@@ -17,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::cast::Cast;
+use crate::clock;
 use crate::judge;
 use crate::proxy::Mode;
 use crate::world::{Link, World};
@@ -160,8 +160,8 @@ async fn pay(cast: &Cast, number: usize, answers: &Answers) -> bool {
         return false;
     };
     let (place, amount, reference) = (&customer.place, scene.new_amount(), reference());
-    let body = static_success(&place.nmid, &place.label, amount, &reference, Utc::now());
-    let request = acquirer.sign(body.to_string().as_bytes(), Utc::now());
+    let body = static_success(&place.nmid, &place.label, amount, &reference, clock::now());
+    let request = acquirer.sign(body.to_string().as_bytes(), clock::now());
     scene.book().sale(amount, place.id, None, vec![reference]);
     let began = Instant::now();
     let answer = timeout(ANSWERED_WITHIN, acquirer.try_post(&request)).await;

@@ -111,7 +111,7 @@ impl Run<'_> {
         }
         let mut verdict = judge::round(world, healed).await?;
         let last = round == self.rounds;
-        if last || round % THOROUGHLY_EVERY == 0 || self.plant.is_some() {
+        if last || round.is_multiple_of(THOROUGHLY_EVERY) || self.plant.is_some() {
             verdict.other.extend(judge::thoroughly(world).await);
         }
         let names: Vec<String> = faults.iter().map(|one| one.name()).collect();

@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use chrono::Utc;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
@@ -16,6 +15,7 @@ use tests::repeat::until_final;
 use tokio::time::sleep;
 
 use super::{Cast, count};
+use crate::clock;
 
 /// How long one attempt of a request may take.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(3);
@@ -74,7 +74,7 @@ impl Cast {
     pub(super) fn sign(&self, body: &Value) -> anyhow::Result<SignedRequest> {
         Ok(self
             .acquirer(0)?
-            .sign(body.to_string().as_bytes(), Utc::now()))
+            .sign(body.to_string().as_bytes(), clock::now()))
     }
 
     /// Posts a callback to the nodes in turn, until there is a final answer.

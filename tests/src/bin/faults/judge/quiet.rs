@@ -73,10 +73,11 @@ pub(super) async fn untold(world: &World) -> Option<String> {
                     .map(str::to_owned)
             })
             .collect();
-        let book = world.cast.scene.book();
-        let references = book.sales().flat_map(|(sale, _)| sale.references.clone());
-        let missing: Vec<String> = references.filter(|one| !told.contains(one)).collect();
-        drop(book);
+        let missing: Vec<String> = {
+            let book = world.cast.scene.book();
+            let references = book.sales().flat_map(|(sale, _)| sale.references.clone());
+            references.filter(|one| !told.contains(one)).collect()
+        };
         if missing.is_empty() {
             return None;
         }
