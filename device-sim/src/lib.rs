@@ -29,7 +29,7 @@ pub mod provision;
 pub mod qr;
 pub mod qr_code;
 pub mod qr_issuer;
-mod qris_payload;
+pub mod qris_payload;
 pub mod rate;
 pub mod report;
 pub mod run;

@@ -1,7 +1,7 @@
 //! QRIS payloads as an acquirer builds them: EMVCo's TLV and CRC, written from the standard.
 
-/// CRC-16/CCITT-FALSE.
-fn crc(bytes: &[u8]) -> u16 {
+/// CRC-16/CCITT-FALSE, the checksum of a code.
+pub fn crc(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xffff, |crc, byte| {
         (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
             if crc & 0x8000 == 0 {

@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
+use certs::durable_file;
 use serde::{Deserialize, Serialize};
 use wire::message::{AckStatus, CommandAckStatus, PaymentSuccess};
 use wire::{CommandId, EventId};
@@ -337,23 +338,19 @@ impl Journal {
 
 /// Replaces the file by one with only the present state, and opens it for appending.
 fn rewrite(path: &Path, state: &State, durability: Durability) -> io::Result<(File, usize)> {
-    let temporary = path.with_extension("tmp");
     let mut bytes = Vec::new();
     let entries = state.entries();
     for entry in &entries {
         serde_json::to_writer(&mut bytes, entry).map_err(io::Error::other)?;
         bytes.push(b'\n');
     }
-    let mut file = File::create(&temporary)?;
-    file.write_all(&bytes)?;
-    if durability == Durability::Synced {
-        file.sync_all()?;
-    }
-    fs::rename(&temporary, path)?;
-    if durability == Durability::Synced
-        && let Some(dir) = path.parent()
-    {
-        File::open(dir)?.sync_all()?;
+    match durability {
+        Durability::Synced => durable_file::replace(path, &bytes, 0o644)?,
+        Durability::Buffered => {
+            let temporary = path.with_extension("tmp");
+            fs::write(&temporary, &bytes)?;
+            fs::rename(&temporary, path)?;
+        }
     }
     Ok((OpenOptions::new().append(true).open(path)?, entries.len()))
 }

@@ -17,7 +17,6 @@ use crate::fault::Fault;
 use crate::session::Viewer;
 use crate::words::Words;
 use crate::words::page::Filters;
-use crate::words::refusal::told;
 use crate::{icon, layout};
 
 /// Where a row stands in its list: its time and its id.
@@ -162,7 +161,7 @@ impl<T> Found<T> {
             Err(error @ Error::Validation(_)) => Ok(Self {
                 rows: Vec::new(),
                 next: None,
-                wrong: Some(told(&error, viewer.language)),
+                wrong: Some(viewer.told(&error)),
             }),
             Err(error) => Err(viewer.fault(error)),
         }

@@ -21,6 +21,7 @@ use store::Scope;
 use wire::ids::{MerchantId, TokenId, UserId};
 
 use crate::fault::Fault;
+use crate::words::refusal::told;
 use crate::words::{Language, Words};
 
 /// The cookie with the session's token.
@@ -108,6 +109,11 @@ impl Viewer {
             return Err(self.fault(Error::Forbidden("the console is for staff")));
         }
         Ok(())
+    }
+
+    /// What a use case says of a refusal, for a form of this viewer's that is shown again.
+    pub(crate) fn told(&self, error: &Error) -> String {
+        told(error, self.language)
     }
 
     /// An error on a page of this viewer's.

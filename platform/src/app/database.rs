@@ -42,6 +42,11 @@ pub async fn open(config: &Config) -> anyhow::Result<(Option<Server>, PgPool)> {
         url => (None, url.to_owned()),
     };
     let pool = connect(config, &url).await?;
+    // Nothing is between us and a server of our own.
+    if server.is_none() {
+        let options = pool.connect_options();
+        pooler::must_keep_sessions(&options, &describe(&options)).await?;
+    }
     Ok((server, pool))
 }
 
@@ -56,10 +61,7 @@ pub async fn connect(config: &Config, url: &str) -> anyhow::Result<PgPool> {
         .connect_with(options.clone().application_name(&application_name()))
         .await;
     match pool {
-        Ok(pool) => {
-            pooler::must_keep_sessions(&options, &describe(&options)).await?;
-            Ok(pool)
-        }
+        Ok(pool) => Ok(pool),
         Err(error) => {
             let server = describe(&options);
             let cause = cause(error, &options, config.database.acquire_timeout()).await;

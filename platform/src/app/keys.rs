@@ -94,7 +94,7 @@ fn make(file: &Path) -> anyhow::Result<()> {
         "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
         lines.join("\n")
     );
-    // Durable before a box is told its public half: a key that a power cut took would leave boxes that believe nobody.
+    // Durable before a box is told its public half: with another key after a power cut, it would refuse every message.
     durable_file::replace(file, pem.as_bytes(), 0o600)?;
     Ok(())
 }

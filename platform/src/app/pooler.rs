@@ -1,8 +1,9 @@
 //! A pooler between the platform and Postgres has to give each connection a session of its own.
 //!
-//! pgbouncer in transaction mode gives every transaction any connection to the server. Then LISTEN hears nothing, the lock
-//! under which the schema is migrated belongs to nobody, prepared statements are where they were not prepared, and
-//! settings apply to others. Nothing of that fails at once, so it is found out at the start.
+//! pgbouncer in transaction mode gives every transaction any connection to the server. Then notifications of LISTEN are lost,
+//! the lock under which the schema is migrated is left on a connection that another client uses, a prepared statement is
+//! unknown on the connection on which it is executed, and settings apply to other clients. Nothing of that fails at once,
+//! so it is found out at the start.
 
 use std::time::Duration;
 

@@ -87,8 +87,10 @@ pub async fn partner_file(
     ];
     let mut text = csv::row(&COLUMNS.map(|(id, en)| language.pick(id, en)))?;
     for row in partner::list(context, search).await? {
-        let refused: i64 = row.refused.iter().map(|refused| refused.count).sum();
-        let last = row.last_callback.map(|last| wib::format(last.received_at));
+        let last = row
+            .last_callback
+            .as_ref()
+            .map(|last| wib::format(last.received_at));
         let unconfirmed: Vec<&str> = row
             .unconfirmed_statuses
             .iter()
@@ -100,7 +102,7 @@ pub async fn partner_file(
             &row.title,
             &row.signatures.join(" "),
             &cell(last),
-            &refused.to_string(),
+            &row.refused_count().to_string(),
             &cell(row.clock_ahead_s),
             row.circuit.map_or("", Circuit::as_str),
             &unconfirmed.join(" "),

@@ -27,7 +27,6 @@ use crate::list::{self, Found, csv};
 use crate::session::Viewer;
 use crate::words::device::Boxes;
 use crate::words::page::Filters;
-use crate::words::refusal::told;
 use crate::words::state::{Told, Tone, badge};
 
 /// What a person reads of how far a configuration is.
@@ -291,7 +290,7 @@ pub(crate) async fn change(
             Ok(Redirect::to(&format!("{path}?saved=1")).into_response())
         }
         Err(error) => {
-            let wrong = told(&error, viewer.language);
+            let wrong = viewer.told(&error);
             let page = shown(&context, &viewer, owner, Some((&fields, &wrong)), false).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

@@ -28,7 +28,6 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::device::Boxes;
-use crate::words::refusal::told;
 use crate::words::rollout::Rollouts;
 
 /// Commands that a box's page shows.
@@ -275,7 +274,7 @@ pub(crate) async fn send(
         Err(error) => {
             let draft = Draft::Order {
                 text: fields.text,
-                wrong: told(&error, viewer.language),
+                wrong: viewer.told(&error),
             };
             let page = page_of(&context, &viewer, id, &draft).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())

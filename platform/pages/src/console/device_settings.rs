@@ -19,7 +19,6 @@ use crate::form::{self, Nothing, Sent, named};
 use crate::icon;
 use crate::session::Viewer;
 use crate::words::device::Boxes;
-use crate::words::refusal::told;
 use crate::words::state::badge;
 
 /// How often an open page looks whether the box has applied it, ms.
@@ -122,7 +121,7 @@ pub(crate) async fn change(
             Ok(Redirect::to(&path).into_response())
         }
         Err(error) => {
-            let wrong = told(&error, viewer.language);
+            let wrong = viewer.told(&error);
             let fields = Box::new(fields);
             let page = page_of(&context, &viewer, id, &Draft::Settings { fields, wrong }).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())

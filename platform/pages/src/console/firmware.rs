@@ -18,7 +18,6 @@ use crate::icon;
 use crate::layout::{self, Page};
 use crate::list::{self, Found};
 use crate::session::Viewer;
-use crate::words::refusal::told;
 use crate::words::rollout::Rollouts;
 
 /// The filters of the list, as the URL has them.
@@ -171,7 +170,7 @@ pub(crate) async fn create(
                 &viewer,
                 &none,
                 &fields,
-                Some(&told(&error, viewer.language)),
+                Some(&viewer.told(&error)),
             )
             .await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())

@@ -22,7 +22,6 @@ use crate::list::{self, Found};
 use crate::names::entity;
 use crate::session::Viewer;
 use crate::words::incident::IncidentWords;
-use crate::words::refusal::told;
 use crate::words::state::badge;
 use crate::{comparison, icon};
 
@@ -271,7 +270,7 @@ pub(crate) async fn resolve(
     match tried {
         Ok(_) => Ok(Redirect::to(&format!("/console/incidents/{id}")).into_response()),
         Err(error) => {
-            let refused = (told(&error, viewer.language), fields.resolution);
+            let refused = (viewer.told(&error), fields.resolution);
             let page = shown(&context, &viewer, &id, Some((&refused.0, &refused.1))).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

@@ -95,7 +95,7 @@ fn table(rows: &[View], viewer: &Viewer) -> Markup {
                 td { a href={ "/console/partners/" (row.id) } { (row.id) } }
                 td { (row.title) br; small { (row.dialect) } }
                 td { (last(row, viewer)) }
-                td.number { @let all = refused(row); span class=[(all > 0).then_some("bad")] { (count(all)) } }
+                td.number { @let all = row.refused_count(); span class=[(all > 0).then_some("bad")] { (count(all)) } }
                 td { (circuit(row, words)) }
                 td { (confirmed(row, words)) }
             } } }
@@ -116,10 +116,6 @@ fn last(row: &View, viewer: &Viewer) -> Markup {
             None => span.quiet { (AcquirerWords::of(words.language).none_in_a_day) },
         }
     }
-}
-
-fn refused(row: &View) -> i64 {
-    row.refused.iter().map(|refused| refused.count).sum()
 }
 
 fn circuit(row: &View, words: &Words) -> Markup {

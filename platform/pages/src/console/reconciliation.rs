@@ -27,7 +27,6 @@ use crate::session::Viewer;
 use crate::upload::Upload;
 use crate::words::Words;
 use crate::words::reconciliation::ReconciliationWords;
-use crate::words::refusal::told;
 use crate::words::state::badge;
 
 /// Lines on a page.
@@ -228,10 +227,7 @@ pub(crate) async fn create(
             let own = ReconciliationWords::of(viewer.language);
             let (status, wrong) = match &error {
                 Error::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, own.too_large.to_owned()),
-                other => (
-                    StatusCode::UNPROCESSABLE_ENTITY,
-                    told(other, viewer.language),
-                ),
+                other => (StatusCode::UNPROCESSABLE_ENTITY, viewer.told(other)),
             };
             let fields = &upload.fields;
             let page = shown(&context, viewer, &Asked::default(), fields, Some(&wrong)).await?;

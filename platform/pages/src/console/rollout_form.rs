@@ -27,7 +27,6 @@ use crate::layout::{self, Page};
 use crate::list;
 use crate::session::Viewer;
 use crate::words::page::Filters;
-use crate::words::refusal::told;
 use crate::words::rollout::Rollouts;
 
 /// What many boxes can be told by a form: a firmware comes from the catalogue, and a code and a day's total are one box's.
@@ -336,7 +335,7 @@ pub(crate) async fn start(
                 &viewer,
                 firmware.as_ref(),
                 &fields,
-                Some(&told(&error, viewer.language)),
+                Some(&viewer.told(&error)),
             );
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }

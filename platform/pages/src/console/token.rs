@@ -21,7 +21,6 @@ use crate::format::moment;
 use crate::layout::{self, Page};
 use crate::list::{self, Found};
 use crate::session::Viewer;
-use crate::words::refusal::told;
 use crate::words::state::{Tone, badge};
 use crate::words::user::UserWords;
 use crate::{icon, names};
@@ -253,7 +252,7 @@ pub(crate) async fn create(
             Ok(Redirect::to(&page).into_response())
         }
         Err(error) => {
-            let wrong = told(&error, viewer.language);
+            let wrong = viewer.told(&error);
             let asked = Asked::default();
             let page = shown(&context, &viewer, &asked, &fields, Some(&wrong)).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())

@@ -25,7 +25,6 @@ use crate::layout::{self, Page};
 use crate::list::{self, Found};
 use crate::session::Viewer;
 use crate::words::Words;
-use crate::words::refusal::told;
 use crate::words::state::{Tone, badge};
 use crate::words::user::UserWords;
 use crate::{icon, names};
@@ -229,7 +228,7 @@ pub(crate) async fn create(
             Ok(secret::half(&viewer, &fields.email, code, &page))
         }
         Err(error) => {
-            let wrong = told(&error, viewer.language);
+            let wrong = viewer.told(&error);
             let asked = Asked::default();
             let page = shown(&context, &viewer, &asked, &fields, Some(&wrong)).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
@@ -351,14 +350,7 @@ pub(crate) async fn change(
     match tried {
         Ok(outcome) => Ok(led_by(&outcome, &format!("/console/users/{id}")).into_response()),
         Err(error) => {
-            let page = one(
-                &context,
-                &viewer,
-                scope,
-                &id,
-                Some(&told(&error, viewer.language)),
-            )
-            .await?;
+            let page = one(&context, &viewer, scope, &id, Some(&viewer.told(&error))).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
     }

@@ -18,7 +18,6 @@ use crate::form::{self, Sent};
 use crate::icon;
 use crate::layout::{self, Page};
 use crate::session::Viewer;
-use crate::words::refusal::told;
 
 /// `/portal/account`.
 pub(crate) async fn page(State(context): State<Context>, viewer: Viewer) -> Result<Page, Fault> {
@@ -80,13 +79,7 @@ pub(crate) async fn change(
     match own_password::change(&context, asker, wanted, address, Some(request::id())).await {
         Ok(_) => Ok(shown(&context, &viewer, None, true).await?.into_response()),
         Err(error @ (Error::Validation(_) | Error::RateLimited { .. })) => {
-            let page = shown(
-                &context,
-                &viewer,
-                Some(&told(&error, viewer.language)),
-                false,
-            )
-            .await?;
+            let page = shown(&context, &viewer, Some(&viewer.told(&error)), false).await?;
             Ok((StatusCode::UNPROCESSABLE_ENTITY, page).into_response())
         }
         Err(error) => Err(viewer.fault(error)),

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use domain::config::Settings;
+use domain::csv_file::{CsvFile, Wrong};
 use domain::validation::FieldError;
 use serde::Serialize;
 use serde_json::Value;
@@ -15,7 +16,6 @@ use crate::fleet::device::{self, Checked, NewDevice};
 use crate::fleet::password::MqttLogin;
 use crate::settings::MqttSettings;
 use crate::{Checks, Error, Result, UnitOfWork};
-use domain::csv_file::{CsvFile, Wrong};
 
 /// The columns, of which the last six may be missing.
 const COLUMNS: [&str; 9] = [

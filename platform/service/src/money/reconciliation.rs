@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
+use domain::csv_file::{CsvFile, Wrong};
 use domain::reconciliation::{Format, amount, reference};
 use futures_util::{Stream, StreamExt as _};
 use serde_json::json;
@@ -17,7 +18,6 @@ use tokio::sync::mpsc;
 use wire::ids::ReconciliationId;
 
 use crate::{Context, Error, Noun, Result, UnitOfWork, word};
-use domain::csv_file::{CsvFile, Wrong};
 
 /// Lines that are stored at a time.
 const BATCH_MAX: usize = 1000;

@@ -39,6 +39,13 @@ pub struct View {
     pub circuit: Option<Circuit>,
 }
 
+impl View {
+    /// How many messages were refused in the last 24 hours, for whatever reason.
+    pub fn refused_count(&self) -> i64 {
+        self.refused.iter().map(|refused| refused.count).sum()
+    }
+}
+
 /// A status code that needs to be confirmed.
 #[derive(Debug, Serialize, ToSchema)]
 #[expect(missing_docs, reason = "as in the dialect")]

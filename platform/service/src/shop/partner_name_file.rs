@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use domain::attribution::PartnerName;
+use domain::csv_file::{CsvFile, Row, Wrong};
 use domain::validation::FieldError;
 use serde::Serialize;
 use serde_json::json;
@@ -14,7 +15,6 @@ use wire::ids::{MerchantId, OutletId, TerminalId};
 
 use crate::shop::{merchant, outlet, terminal};
 use crate::{Error, Noun, Result, UnitOfWork};
-use domain::csv_file::{CsvFile, Row, Wrong};
 
 /// The columns. A row names a terminal of ours, by its id or by NMID and label, and then what the partner calls it, its
 /// outlet and its merchant. A blank cell changes nothing.

@@ -1,6 +1,7 @@
-//! Reads a QRIS code from the standard alone: that it parses, that its checksum holds, that it says the amount.
+//! Reads a QRIS code without the platform's own reader: that it parses, that its checksum holds, that it says the amount.
 
 use anyhow::{Context as _, ensure};
+use device_sim::qris_payload::crc;
 
 /// The checksum's tag and length, which it covers itself.
 const CHECKSUM_HEAD: &str = "6304";
@@ -32,17 +33,4 @@ pub(crate) fn check(payload: &str, amount: i64) -> anyhow::Result<()> {
         "it says the amount {said:?}"
     );
     Ok(())
-}
-
-/// CRC-16/CCITT-FALSE.
-fn crc(bytes: &[u8]) -> u16 {
-    bytes.iter().fold(0xffff, |crc, byte| {
-        (0..8).fold(crc ^ (u16::from(*byte) << 8), |crc, _| {
-            if crc & 0x8000 == 0 {
-                crc << 1
-            } else {
-                (crc << 1) ^ 0x1021
-            }
-        })
-    })
 }

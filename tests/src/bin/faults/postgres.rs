@@ -13,6 +13,8 @@ use nix::unistd::{Pid, geteuid};
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, PgConnection};
 
+/// How long to wait between two looks at the database.
+pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// The size of the disk that is filled.
 const DISK_BYTES: u64 = 1 << 30;
 /// What fills it, below its mount point.
@@ -181,6 +183,3 @@ fn serves_client(pid: Pid) -> bool {
     fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|title| String::from_utf8_lossy(&title).contains("[local]"))
 }
-
-/// How long to wait between two looks at the database.
-pub(crate) const LOOK_INTERVAL: Duration = Duration::from_millis(50);
