@@ -23,8 +23,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wire::{DeviceId, Encoding};
 
-use crate::exile::Exile;
-use crate::scene::{Customer, Place, Scene};
+use crate::shared::{ListeningBox, Place, Shared};
+use crate::suspended_box::SuspendedBox;
 use crate::world::Node;
 
 /// Boxes of a merchant that speak the contract, the first of them by HTTPS. Two of them share the first terminal.
@@ -62,13 +62,13 @@ impl Made {
 }
 
 /// The boxes of a world.
-pub(crate) struct Everyone {
+pub(crate) struct AllBoxes {
     /// Boxes that stay where they are.
-    pub(crate) customers: Vec<Customer>,
+    pub(crate) listening: Vec<ListeningBox>,
     /// The box that moves, and where it moves between.
-    pub(crate) moving: (Customer, [Place; 2]),
+    pub(crate) moving: (ListeningBox, [Place; 2]),
     /// The box that is suspended and activated again.
-    pub(crate) exile: Exile,
+    pub(crate) suspended_box: SuspendedBox,
 }
 
 /// Makes merchants and boxes.
@@ -76,7 +76,7 @@ pub(crate) struct Builder<'a> {
     dir: PathBuf,
     made: &'a Made,
     nodes: &'a [Node],
-    scene: &'a Arc<Scene>,
+    shared: &'a Arc<Shared>,
     stop: CancellationToken,
     boxes: Vec<JoinHandle<()>>,
 }
@@ -87,23 +87,23 @@ impl<'a> Builder<'a> {
         dir: PathBuf,
         made: &'a Made,
         nodes: &'a [Node],
-        scene: &'a Arc<Scene>,
+        shared: &'a Arc<Shared>,
     ) -> Self {
         Self {
             dir,
             made,
             nodes,
-            scene,
+            shared,
             stop: CancellationToken::new(),
             boxes: Vec::new(),
         }
     }
 
     /// Two merchants with their boxes, one of each encoding, each box running.
-    pub(crate) async fn everyone(&mut self) -> anyhow::Result<Everyone> {
-        let (first, mut customers) = self.merchant("a", Encoding::Json).await?;
+    pub(crate) async fn all_boxes(&mut self) -> anyhow::Result<AllBoxes> {
+        let (first, mut listening) = self.merchant("a", Encoding::Json).await?;
         let (second, others) = self.merchant("b", Encoding::Msgpack).await?;
-        customers.extend(others);
+        listening.extend(others);
         let place = |places: &[Place], number: usize| {
             let place = places.get(number).cloned();
             place.context("no terminal")
@@ -112,11 +112,11 @@ impl<'a> Builder<'a> {
         let moving = self.one("moving", &between[0]).await?;
         let moving = self.run(moving, &between[0])?;
         let at = place(&first, 2)?;
-        let exile = self.one("exile", &at).await?;
-        Ok(Everyone {
-            customers,
+        let suspended_box = self.one("suspended_box", &at).await?;
+        Ok(AllBoxes {
+            listening,
             moving: (moving, between),
-            exile: self.exile(exile, &at).await?,
+            suspended_box: self.suspended_box(suspended_box, &at).await?,
         })
     }
 
@@ -130,7 +130,7 @@ impl<'a> Builder<'a> {
         &mut self,
         name: &str,
         encoding: Encoding,
-    ) -> anyhow::Result<(Vec<Place>, Vec<Customer>)> {
+    ) -> anyhow::Result<(Vec<Place>, Vec<ListeningBox>)> {
         let dir = self.dir.join(name);
         device_sim::credentials::make_dir(&dir)?;
         let admin = self.admin()?;
@@ -141,7 +141,7 @@ impl<'a> Builder<'a> {
         token.change(&path, &paid_out).await;
         let places = places_of(&merchant);
         let (last, native) = places.split_last().context("no terminals")?;
-        let mut customers = Vec::new();
+        let mut listening = Vec::new();
         let kinds = [
             (native, NATIVE_BOXES, 1, None),
             (std::slice::from_ref(last), 1, 0, Some(vendor_kind())),
@@ -158,10 +158,10 @@ impl<'a> Builder<'a> {
             let own = self.boxes_of(&dir.join(part), count, &registrar).await?;
             for (number, one) in own.into_iter().enumerate() {
                 let place = at.get(number % at.len()).context("no terminal")?;
-                customers.push(self.run(one, place)?);
+                listening.push(self.run(one, place)?);
             }
         }
-        Ok((places, customers))
+        Ok((places, listening))
     }
 
     /// A box of the contract, alone in a directory.
@@ -174,27 +174,27 @@ impl<'a> Builder<'a> {
         own.pop().context("no box")
     }
 
-    async fn exile(&self, one: FleetBox, place: &Place) -> anyhow::Result<Exile> {
+    async fn suspended_box(&self, one: FleetBox, place: &Place) -> anyhow::Result<SuspendedBox> {
         let FleetBox::Native(credentials, _) = one else {
             bail!("a box of the contract is expected");
         };
         self.stands(credentials.device.device_id, place);
-        let exile = Exile::new(
+        let suspended_box = SuspendedBox::new(
             credentials.device.device_id,
             self.api()?,
             self.made.root_pem.clone(),
             self.options(self.boxes.len()),
-            Arc::clone(self.scene),
+            Arc::clone(self.shared),
         );
-        exile.begin(credentials).await;
-        Ok(exile)
+        suspended_box.begin(credentials).await;
+        Ok(suspended_box)
     }
 
     /// Where a box stands from the beginning.
     fn stands(&self, device_id: DeviceId, place: &Place) {
-        let mut book = self.scene.book();
-        book.binding_asked(device_id, place.id);
-        book.bound(device_id);
+        let mut evidence = self.shared.evidence();
+        evidence.binding_asked(device_id, place.id);
+        evidence.bound(device_id);
     }
 
     fn options(&self, number: usize) -> Options {
@@ -221,7 +221,7 @@ impl<'a> Builder<'a> {
         prepare(dir, count, Some(registrar), Output::new(true)).await
     }
 
-    fn run(&mut self, mut one: FleetBox, place: &Place) -> anyhow::Result<Customer> {
+    fn run(&mut self, mut one: FleetBox, place: &Place) -> anyhow::Result<ListeningBox> {
         let number = self.boxes.len();
         let node = self
             .nodes
@@ -242,16 +242,16 @@ impl<'a> Builder<'a> {
         let options = self.options(number);
         let device_id = one.device_id();
         self.stands(device_id, place);
-        let scene = Arc::clone(self.scene);
-        let listener: Listener = Arc::new(move |report| scene.report(report));
+        let shared = Arc::clone(self.shared);
+        let listener: Listener = Arc::new(move |report| shared.report(report));
         let (controls, taken) = mpsc::channel(CONTROLS_MAX);
-        let (scene, stop) = (Arc::clone(self.scene), self.stop.clone());
+        let (shared, stop) = (Arc::clone(self.shared), self.stop.clone());
         self.boxes.push(tokio::spawn(async move {
             if let Err(error) = run_box(one, options, listener, taken, stop).await {
-                scene.problem(format!("{device_id} has ended: {error:#}"));
+                shared.problem(format!("{device_id} has ended: {error:#}"));
             }
         }));
-        Ok(Customer {
+        Ok(ListeningBox {
             device_id,
             place: place.clone(),
             controls,

@@ -10,7 +10,7 @@ use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
 use crate::proxy::Mode;
-use crate::scene::Customer;
+use crate::shared::ListeningBox;
 use crate::traffic::Traffic;
 use crate::world::{Link, World};
 
@@ -161,23 +161,23 @@ impl Fault {
             Self::Burst => {
                 // A box of another maker remembers its last messages only, and says what comes again after more than
                 // those once more: docs/vendor-boxes.md.
-                let all = world.cast.everyone.customers.iter();
-                let native: Vec<&Customer> = all.filter(|one| one.token.is_some()).collect();
-                let customer = native.choose(random).context("no boxes")?;
-                traffic.burst(&world.cast, &customer.place, BURST);
+                let all = world.participants.all_boxes.listening.iter();
+                let native: Vec<&ListeningBox> = all.filter(|one| one.token.is_some()).collect();
+                let chosen = native.choose(random).context("no boxes")?;
+                traffic.burst(&world.participants, &chosen.place, BURST);
                 Ok(())
             }
             Self::PowerLost => {
                 // A box of another maker forgets what it has said: docs/vendor-boxes.md.
                 let native = world
-                    .cast
-                    .everyone
-                    .customers
+                    .participants
+                    .all_boxes
+                    .listening
                     .iter()
                     .filter(|one| one.token.is_some());
-                for customer in native {
+                for chosen in native {
                     if random.random_bool(0.5) {
-                        customer.controls.send(Control::PowerCut).await?;
+                        chosen.controls.send(Control::PowerCut).await?;
                     }
                 }
                 Ok(())
@@ -206,13 +206,13 @@ impl Fault {
 }
 
 /// Draws faults so that each has been drawn equally often.
-pub(crate) struct Deck {
+pub(crate) struct FaultOrder {
     all: Vec<Fault>,
     rest: Vec<Fault>,
     random: StdRng,
 }
 
-impl Deck {
+impl FaultOrder {
     /// Of these, by the seed.
     pub(crate) fn new(all: Vec<Fault>, seed: u64) -> Self {
         Self {

@@ -12,20 +12,20 @@
 //! begins meanwhile and ends; then everything has to be answered and heard once, and money has to add up. It ends with an
 //! error when anything is not as it must be, and with `--plants` when something is and should not be.
 
-mod book;
 mod builder;
-mod cast;
 mod clock;
 mod code;
-mod exile;
+mod evidence;
 mod fault;
 mod judge;
 mod overload;
-mod plant;
+mod participants;
+mod planted_fault;
 mod postgres;
 mod proxy;
 mod run;
-mod scene;
+mod shared;
+mod suspended_box;
 mod table;
 mod traffic;
 mod world;
@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{bail, ensure};
 use clap::Parser;
 
-use plant::Plant;
+use planted_fault::PlantedFault;
 use run::Run;
 use world::World;
 
@@ -77,7 +77,7 @@ impl Args {
             only: self.only.clone(),
             stop_early: self.stop_early,
             logs: self.logs.as_deref(),
-            plant: None,
+            planted: None,
         }
     }
 }
@@ -118,25 +118,25 @@ async fn plants(args: &Args) -> anyhow::Result<()> {
         "| guard | invariants | what was done | caught in round | by |\n|---|---|---|---|---|\n",
     );
     let mut missed = Vec::new();
-    let wanted = |plant: &Plant| {
+    let wanted = |planted: &PlantedFault| {
         args.only.is_empty()
             || args
                 .only
                 .iter()
-                .any(|part| plant.name.contains(part.as_str()))
+                .any(|part| planted.name.contains(part.as_str()))
     };
-    for plant in plant::ALL.into_iter().filter(wanted) {
-        println!("\n{}", plant.name);
+    for planted in planted_fault::ALL.into_iter().filter(wanted) {
+        println!("\n{}", planted.name);
         let run = Run {
-            only: plant.faults.iter().map(|&part| part.to_owned()).collect(),
+            only: planted.faults.iter().map(|&part| part.to_owned()).collect(),
             stop_early: true,
-            plant: Some(plant),
+            planted: Some(planted),
             ..args.run()
         };
         let (round, by) = match run.play().await?.caught {
             Some((round, by)) => (round.to_string(), by),
             None => {
-                missed.push(plant.name);
+                missed.push(planted.name);
                 ("never".to_owned(), String::new())
             }
         };
@@ -145,7 +145,7 @@ async fn plants(args: &Args) -> anyhow::Result<()> {
         let _ = writeln!(
             table,
             "| {} | {} | {} | {round} | {by} |",
-            plant.name, plant.invariants, plant.what
+            planted.name, planted.invariants, planted.what
         );
     }
     println!("\n{table}");

@@ -15,9 +15,9 @@ use tests::node_process::NodeProcess;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::cast::Cast;
 use crate::clock;
 use crate::judge;
+use crate::participants::Participants;
 use crate::proxy::Mode;
 use crate::world::{Link, World};
 
@@ -53,17 +53,17 @@ pub(crate) async fn play(world: &World) -> anyhow::Result<Vec<String>> {
     for node in &world.nodes {
         node.disturb(Link::Database, Mode::Slow(DATABASE_DELAY));
     }
-    let durable = measure(&world.cast).await;
+    let durable = measure(&world.participants).await;
     let before = peak(world)?;
     println!(
         "{durable} callbacks/s can be made durable; {}/s are sent",
         durable * TIMES
     );
-    let answers = overload(&world.cast, durable * TIMES).await?;
+    let answers = overload(&world.participants, durable * TIMES).await?;
     let grown = peak(world)?.saturating_sub(before);
     let ended = Instant::now();
     let mut wrong = Vec::new();
-    let recovered = recovery(&world.cast).await;
+    let recovered = recovery(&world.participants).await;
     for node in &world.nodes {
         node.disturb(Link::Database, Mode::Pass);
     }
@@ -94,7 +94,7 @@ pub(crate) async fn play(world: &World) -> anyhow::Result<Vec<String>> {
 }
 
 /// How many are answered 2xx, as fast as they go.
-async fn measure(cast: &Arc<Cast>) -> u32 {
+async fn measure(participants: &Arc<Participants>) -> u32 {
     let (done, until) = (AtomicUsize::new(0), Instant::now() + MEASURED_FOR);
     let answers = Answers::default();
     stream::iter(0..AT_A_TIME)
@@ -102,7 +102,7 @@ async fn measure(cast: &Arc<Cast>) -> u32 {
             let (done, answers) = (&done, &answers);
             async move {
                 while Instant::now() < until {
-                    if pay(cast, number, answers).await {
+                    if pay(participants, number, answers).await {
                         done.fetch_add(1, Ordering::Relaxed);
                     }
                 }
@@ -113,7 +113,7 @@ async fn measure(cast: &Arc<Cast>) -> u32 {
     u32::try_from(per_second_of(done, MEASURED_FOR)).unwrap_or(u32::MAX)
 }
 
-async fn overload(cast: &Arc<Cast>, rate: u32) -> anyhow::Result<Arc<Answers>> {
+async fn overload(participants: &Arc<Participants>, rate: u32) -> anyhow::Result<Arc<Answers>> {
     ensure!(rate > 0, "nothing can be made durable");
     let answers = Arc::new(Answers::default());
     let tracker = TaskTracker::new();
@@ -124,8 +124,8 @@ async fn overload(cast: &Arc<Cast>, rate: u32) -> anyhow::Result<Arc<Answers>> {
     while Instant::now() < until {
         ticks.tick().await;
         number += 1;
-        let (cast, answers) = (Arc::clone(cast), Arc::clone(&answers));
-        tracker.spawn(async move { pay(&cast, number, &answers).await });
+        let (participants, answers) = (Arc::clone(participants), Arc::clone(&answers));
+        tracker.spawn(async move { pay(&participants, number, &answers).await });
     }
     tracker.close();
     timeout(ANSWERED_WITHIN * 2, tracker.wait())
@@ -135,11 +135,11 @@ async fn overload(cast: &Arc<Cast>, rate: u32) -> anyhow::Result<Arc<Answers>> {
 }
 
 /// When a callback is accepted again.
-async fn recovery(cast: &Arc<Cast>) -> Option<Instant> {
+async fn recovery(participants: &Arc<Participants>) -> Option<Instant> {
     let answers = Answers::default();
     let accepted = timeout(RECOVERED_WITHIN, async {
         for number in 0.. {
-            if pay(cast, number, &answers).await {
+            if pay(participants, number, &answers).await {
                 break;
             }
         }
@@ -148,21 +148,23 @@ async fn recovery(cast: &Arc<Cast>) -> Option<Instant> {
 }
 
 /// Pays once, at one of the terminals, and does not try again; whether it was accepted.
-async fn pay(cast: &Cast, number: usize, answers: &Answers) -> bool {
-    let scene = &cast.scene;
+async fn pay(participants: &Participants, number: usize, answers: &Answers) -> bool {
+    let shared = &participants.shared;
     // A box of another maker remembers its last messages only.
-    let all = cast.everyone.customers.iter();
-    let customers: Vec<_> = all.filter(|one| one.token.is_some()).collect();
-    let (Some(customer), Some(acquirer)) = (
-        customers.get(number % customers.len().max(1)),
-        scene.acquirers.first(),
+    let all = participants.all_boxes.listening.iter();
+    let listening: Vec<_> = all.filter(|one| one.token.is_some()).collect();
+    let (Some(chosen), Some(acquirer)) = (
+        listening.get(number % listening.len().max(1)),
+        shared.acquirers.first(),
     ) else {
         return false;
     };
-    let (place, amount, reference) = (&customer.place, scene.new_amount(), reference());
+    let (place, amount, reference) = (&chosen.place, shared.new_amount(), reference());
     let body = static_success(&place.nmid, &place.label, amount, &reference, clock::now());
     let request = acquirer.sign(body.to_string().as_bytes(), clock::now());
-    scene.book().sale(amount, place.id, None, vec![reference]);
+    shared
+        .evidence()
+        .sale(amount, place.id, None, vec![reference]);
     let began = Instant::now();
     let answer = timeout(ANSWERED_WITHIN, acquirer.try_post(&request)).await;
     let answer = answer.ok().and_then(Result::ok);
@@ -175,9 +177,9 @@ async fn pay(cast: &Cast, number: usize, answers: &Answers) -> bool {
         answers.without_retry_after.fetch_add(1, Ordering::Relaxed);
     }
     if status == 200 {
-        scene.book().answered(amount);
+        shared.evidence().answered(amount);
     } else {
-        scene.book().give_up(amount);
+        shared.evidence().give_up(amount);
     }
     status == 200
 }

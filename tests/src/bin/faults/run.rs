@@ -9,9 +9,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{Instant, sleep};
 
-use crate::fault::{self, Deck, Fault};
+use crate::fault::{self, Fault, FaultOrder};
 use crate::judge::{self, Verdict};
-use crate::plant::Plant;
+use crate::planted_fault::PlantedFault;
 use crate::table::Table;
 use crate::traffic::Traffic;
 use crate::world::World;
@@ -36,7 +36,7 @@ pub(crate) struct Run<'a> {
     /// Where the logs of the processes go.
     pub(crate) logs: Option<&'a Path>,
     /// What guard is taken away.
-    pub(crate) plant: Option<Plant>,
+    pub(crate) planted: Option<PlantedFault>,
 }
 
 /// What came of it.
@@ -55,21 +55,21 @@ impl Run<'_> {
         println!(
             "{} processes and {} boxes after {:.1} s; seed {}",
             self.nodes,
-            world.cast.everyone.customers.len() + 2,
+            world.participants.all_boxes.listening.len() + 2,
             began.elapsed().as_secs_f64(),
             self.seed
         );
-        if let Some(plant) = &self.plant {
-            plant.begin(&world).await?;
+        if let Some(planted) = &self.planted {
+            planted.begin(&world).await?;
         }
-        let mut deck = Deck::new(self.faults(&world)?, self.seed);
+        let mut order = FaultOrder::new(self.faults(&world)?, self.seed);
         let mut table = Table::default();
         let mut outcome = Outcome {
             wrong: 0,
             caught: None,
         };
         for round in 1..=self.rounds {
-            let faults = deck.draw();
+            let faults = order.draw();
             let verdict = self.round(&mut world, round, &faults).await?;
             table.add(&faults, &verdict);
             for problem in verdict.all() {
@@ -106,12 +106,12 @@ impl Run<'_> {
     ) -> anyhow::Result<Verdict> {
         let seed = self.seed.wrapping_mul(1_000_003).wrapping_add(round.into());
         let healed = disturb(world, faults, seed).await?;
-        if let Some(plant) = &self.plant {
-            plant.act(world).await?;
+        if let Some(planted) = &self.planted {
+            planted.act(world).await?;
         }
         let mut verdict = judge::round(world, healed).await?;
         let last = round == self.rounds;
-        if last || round.is_multiple_of(THOROUGHLY_EVERY) || self.plant.is_some() {
+        if last || round.is_multiple_of(THOROUGHLY_EVERY) || self.planted.is_some() {
             verdict.other.extend(judge::thoroughly(world).await);
         }
         let names: Vec<String> = faults.iter().map(|one| one.name()).collect();
@@ -131,7 +131,7 @@ async fn disturb(world: &mut World, faults: &[Fault], seed: u64) -> anyhow::Resu
     let lasts = lasts.unwrap_or_default();
     let before = Duration::from_millis(random.random_range(50..500));
     // Everything has begun when the fault ends.
-    let traffic = Traffic::start(&world.cast, STEPS, before + lasts, random.random());
+    let traffic = Traffic::start(&world.participants, STEPS, before + lasts, random.random());
     sleep(before).await;
     for fault in faults {
         fault.begin(world, &traffic, &mut random).await?;
@@ -143,15 +143,15 @@ async fn disturb(world: &mut World, faults: &[Fault], seed: u64) -> anyhow::Resu
     world.heal().await?;
     let healed = Instant::now();
     if let Err(error) = traffic.finish().await {
-        world.cast.scene.problem(format!("{error:#}"));
+        world.participants.shared.problem(format!("{error:#}"));
     }
     Ok(healed)
 }
 
 fn summary(world: &World, table: &Table, began: Instant) {
-    let counters = &world.cast.scene.counters;
-    let book = world.cast.scene.book();
-    let payments: usize = book.sales().map(|(sale, _)| sale.answered.len()).sum();
+    let counters = &world.participants.shared.counters;
+    let evidence = world.participants.shared.evidence();
+    let payments: usize = evidence.sales().map(|(sale, _)| sale.answered.len()).sum();
     println!("\n{}", table.markdown());
     println!(
         "{payments} payments in {} s; {} codes read, {} callbacks refused as they had to be, {} commands and \

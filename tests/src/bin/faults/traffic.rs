@@ -10,8 +10,8 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::cast::Cast;
-use crate::scene::Place;
+use crate::participants::Participants;
+use crate::shared::Place;
 
 /// How long after the end of a fault everything may take to be answered.
 pub(crate) const ANSWERED_WITHIN: Duration = Duration::from_secs(90);
@@ -71,7 +71,12 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     /// Starts so many steps, spread over this time; each by its own random numbers, from the seed.
-    pub(crate) fn start(cast: &Arc<Cast>, count: usize, over: Duration, seed: u64) -> Self {
+    pub(crate) fn start(
+        participants: &Arc<Participants>,
+        count: usize,
+        over: Duration,
+        seed: u64,
+    ) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let tracker = TaskTracker::new();
         // At most one a round: two at a time would leave open which of them was last.
@@ -86,11 +91,11 @@ impl Traffic {
         for step in steps {
             let wait = over.mul_f64(random.random());
             let mut own = StdRng::seed_from_u64(random.random());
-            let cast = Arc::clone(cast);
+            let participants = Arc::clone(participants);
             tracker.spawn(async move {
                 sleep(wait).await;
-                if let Err(error) = cast.play(step, &mut own).await {
-                    cast.scene.problem(format!("{step:?}: {error:#}"));
+                if let Err(error) = participants.play(step, &mut own).await {
+                    participants.shared.problem(format!("{step:?}: {error:#}"));
                 }
             });
         }
@@ -99,13 +104,13 @@ impl Traffic {
     }
 
     /// Starts payments of one printed code, all at once.
-    pub(crate) fn burst(&self, cast: &Arc<Cast>, place: &Place, count: usize) {
+    pub(crate) fn burst(&self, participants: &Arc<Participants>, place: &Place, count: usize) {
         for _ in 0..count {
-            let (cast, place) = (Arc::clone(cast), place.clone());
+            let (participants, place) = (Arc::clone(participants), place.clone());
             self.tracker.spawn(async move {
                 let mut own = StdRng::seed_from_u64(rand::random());
-                if let Err(error) = cast.pay_printed(&place, 1, &mut own).await {
-                    cast.scene.problem(format!("a burst: {error:#}"));
+                if let Err(error) = participants.pay_printed(&place, 1, &mut own).await {
+                    participants.shared.problem(format!("a burst: {error:#}"));
                 }
             });
         }

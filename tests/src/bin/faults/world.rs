@@ -22,10 +22,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::builder::{Builder, Made};
-use crate::cast::Cast;
+use crate::participants::Participants;
 use crate::postgres::{Disk, Postgres};
 use crate::proxy::{Aftermath, Mode, Proxy};
-use crate::scene::Scene;
+use crate::shared::Shared;
 
 /// `node.lease_s`: short, so that a stopped process loses its sessions within a round.
 const LEASE_S: u32 = 3;
@@ -154,7 +154,7 @@ pub(crate) struct World {
     /// The processes.
     pub(crate) nodes: Vec<Node>,
     /// Who takes part.
-    pub(crate) cast: Arc<Cast>,
+    pub(crate) participants: Arc<Participants>,
     /// What was paid out.
     pub(crate) payouts: PayoutPartner,
     /// What endpoints were told.
@@ -195,23 +195,23 @@ impl World {
             .collect();
         let admin = admins.first().context("no nodes")?;
         webhooks.join(admin, &["payment.paid"]).await;
-        let scene = Arc::new(Scene::new(acquirers, admins.clone()));
-        let mut builder = Builder::new(dir.path().join(BOXES), &made, &running, &scene);
-        let everyone = builder.everyone().await?;
+        let shared = Arc::new(Shared::new(acquirers, admins.clone()));
+        let mut builder = Builder::new(dir.path().join(BOXES), &made, &running, &shared);
+        let all_boxes = builder.all_boxes().await?;
         let (stop, boxes) = builder.running();
         let shops = running
             .iter()
             .map(|node| made.anonymous.at(&url(&node.shop)));
-        let cast = Cast {
-            everyone,
+        let participants = Participants {
+            all_boxes,
             shops: shops.collect(),
-            scene,
+            shared,
         };
         Ok(Self {
             postgres,
             disk,
             nodes: running,
-            cast: Arc::new(cast),
+            participants: Arc::new(participants),
             payouts,
             webhooks,
             first: server,
@@ -234,7 +234,7 @@ impl World {
                 node.disturb(path, Mode::Pass);
             }
             if let Some(ended) = node.ended()? {
-                self.cast.scene.problem(ended);
+                self.participants.shared.problem(ended);
             }
             node.revive().await?;
         }
@@ -247,7 +247,7 @@ impl World {
         for one in self.boxes {
             let _ = one.await;
         }
-        self.cast.everyone.exile.end().await;
+        self.participants.all_boxes.suspended_box.end().await;
         for node in &mut self.nodes {
             if let Some(process) = node.process.take() {
                 process.stop().await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::book::Wrong;
+use crate::evidence::Wrong;
 use crate::world::World;
 
 /// What a round showed.
@@ -37,9 +37,9 @@ pub(crate) async fn round(world: &World, healed: Instant) -> anyhow::Result<Verd
         Ok(at) => verdict.recovery = Some(at.saturating_duration_since(healed)),
         Err(error) => verdict.other.push(format!("{error:#}")),
     }
-    let scene = &world.cast.scene;
-    verdict.heard = scene.book().judge();
-    verdict.other.extend(scene.take_problems());
+    let shared = &world.participants.shared;
+    verdict.heard = shared.evidence().judge();
+    verdict.other.extend(shared.take_problems());
     verdict.other.extend(money::check(world).await?);
     Ok(verdict)
 }

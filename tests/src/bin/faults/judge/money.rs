@@ -79,8 +79,8 @@ async fn payments(world: &World, database: &mut PgConnection) -> anyhow::Result<
         .map(|(reference, amount, reversed, status)| (reference, (amount, reversed, status)))
         .collect();
     let mut wrong = Vec::new();
-    let book = world.cast.scene.book();
-    for (sale, is_reversed) in book.sales() {
+    let evidence = world.participants.shared.evidence();
+    for (sale, is_reversed) in evidence.sales() {
         for reference in &sale.references {
             let status = if is_reversed { "reversed" } else { "paid" };
             let expected = (sale.amount, is_reversed, status.to_owned());

@@ -23,8 +23,8 @@ pub(super) async fn wait(world: &World) -> anyhow::Result<Instant> {
     let deadline = Instant::now() + ANSWERED_WITHIN;
     let mut database = None;
     loop {
-        let (unanswered, unheard) = world.cast.scene.book().outstanding();
-        let away = world.cast.scene.book().away();
+        let (unanswered, unheard) = world.participants.shared.evidence().outstanding();
+        let away = world.participants.shared.evidence().away();
         let mut open = None;
         if (unanswered, unheard, away) == (0, 0, 0) {
             open = self::open(world, &mut database).await;
@@ -74,8 +74,10 @@ pub(super) async fn untold(world: &World) -> Option<String> {
             })
             .collect();
         let missing: Vec<String> = {
-            let book = world.cast.scene.book();
-            let references = book.sales().flat_map(|(sale, _)| sale.references.clone());
+            let evidence = world.participants.shared.evidence();
+            let references = evidence
+                .sales()
+                .flat_map(|(sale, _)| sale.references.clone());
             references.filter(|one| !told.contains(one)).collect()
         };
         if missing.is_empty() {

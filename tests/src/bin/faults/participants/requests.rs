@@ -14,13 +14,13 @@ use tests::api::Answer;
 use tests::repeat::until_final;
 use tokio::time::sleep;
 
-use super::{Cast, count};
+use super::{Participants, count};
 use crate::clock;
 
 /// How long one attempt of a request may take.
 const ATTEMPT_WITHIN: Duration = Duration::from_secs(3);
 
-impl Cast {
+impl Participants {
     /// A request of the staff, under one key, until it has a final answer: this one.
     pub(super) async fn staff(
         &self,
@@ -32,7 +32,7 @@ impl Cast {
     ) -> anyhow::Result<Value> {
         let key = reference();
         let body = body.to_string().into_bytes();
-        let admin = self.scene.admins.choose(random).context("no nodes")?;
+        let admin = self.shared.admins.choose(random).context("no nodes")?;
         let request = || {
             let (admin, key, body) = (admin.clone(), key.clone(), body.clone());
             let (method, path) = (method.clone(), path.to_owned());
@@ -61,13 +61,13 @@ impl Cast {
         let answer = self.post(&self.sign(body)?, random.random()).await;
         ensure!(answer.status == status, "not {status}: {answer}");
         if status != 200 {
-            count(&self.scene.counters.refused);
+            count(&self.shared.counters.refused);
         }
         Ok(())
     }
 
     pub(super) fn acquirer(&self, number: usize) -> anyhow::Result<&Acquirer> {
-        let all = &self.scene.acquirers;
+        let all = &self.shared.acquirers;
         all.get(number % all.len().max(1)).context("no acquirer")
     }
 
@@ -83,9 +83,9 @@ impl Cast {
         let attempt = || {
             let number = usize::try_from(turn.fetch_add(1, Ordering::Relaxed)).unwrap_or(0);
             let acquirer = self
-                .scene
+                .shared
                 .acquirers
-                .get(number % self.scene.acquirers.len());
+                .get(number % self.shared.acquirers.len());
             let (acquirer, request) = (acquirer.cloned(), request.clone());
             async move {
                 match acquirer {
@@ -101,7 +101,7 @@ impl Cast {
     where
         F: Future<Output = reqwest::Result<Answer>>,
     {
-        let counters = &self.scene.counters;
+        let counters = &self.shared.counters;
         until_final(ATTEMPT_WITHIN, request, || count(&counters.repeated)).await
     }
 }

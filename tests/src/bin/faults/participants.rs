@@ -18,9 +18,9 @@ use tests::api::Api;
 use tokio::time::{sleep, timeout};
 use wire::{Rupiah, TransactionId};
 
-use crate::builder::Everyone;
+use crate::builder::AllBoxes;
 use crate::clock;
-use crate::scene::{Customer, Place, Scene};
+use crate::shared::{ListeningBox, Place, Shared};
 use crate::traffic::Step;
 use requests::accepted;
 
@@ -32,61 +32,61 @@ const CODE_ATTEMPTS_MAX: usize = 40;
 const SUSPENDED_FOR: Duration = Duration::from_millis(1_500);
 
 /// Who takes part.
-pub(crate) struct Cast {
+pub(crate) struct Participants {
     /// The boxes.
-    pub(crate) everyone: Everyone,
+    pub(crate) all_boxes: AllBoxes,
     /// Who requests codes by HTTPS: the API by each node.
     pub(crate) shops: Vec<Api>,
     /// What everything shares.
-    pub(crate) scene: Arc<Scene>,
+    pub(crate) shared: Arc<Shared>,
 }
 
-impl Cast {
+impl Participants {
     /// Does it.
     pub(crate) async fn play(&self, step: Step, random: &mut StdRng) -> anyhow::Result<()> {
         let needs_code = matches!(
             step,
             Step::Dynamic { .. } | Step::Unpaid { .. } | Step::FailedThenPaid | Step::OtherAmount
         );
-        let fits = |one: &&Customer| !needs_code || one.token.is_some();
-        let fitting: Vec<&Customer> = self.everyone.customers.iter().filter(fits).collect();
-        let customer = (*fitting.choose(random).context("no boxes")?).clone();
+        let fits = |one: &&ListeningBox| !needs_code || one.token.is_some();
+        let fitting: Vec<&ListeningBox> = self.all_boxes.listening.iter().filter(fits).collect();
+        let chosen = (*fitting.choose(random).context("no boxes")?).clone();
         match step {
             Step::Dynamic { by_mqtt } => {
-                let (amount, id) = self.code(by_mqtt, &customer, random).await?;
-                self.pay(&customer.place, amount, id, random).await
+                let (amount, id) = self.code(by_mqtt, &chosen, random).await?;
+                self.pay(&chosen.place, amount, id, random).await
             }
-            Step::Static => self.pay_printed(&customer.place, 1, random).await,
-            Step::Pair => self.pay_printed(&customer.place, 2, random).await,
+            Step::Static => self.pay_printed(&chosen.place, 1, random).await,
+            Step::Pair => self.pay_printed(&chosen.place, 2, random).await,
             Step::Unpaid { failed } => {
-                let (amount, id) = self.code(false, &customer, random).await?;
+                let (amount, id) = self.code(false, &chosen, random).await?;
                 if failed {
                     self.fail(amount, id, random).await?;
                 }
                 Ok(())
             }
             Step::FailedThenPaid => {
-                let (amount, id) = self.code(false, &customer, random).await?;
+                let (amount, id) = self.code(false, &chosen, random).await?;
                 self.fail(amount, id, random).await?;
-                self.pay(&customer.place, amount, id, random).await
+                self.pay(&chosen.place, amount, id, random).await
             }
-            Step::Forged => self.forge(&customer, random).await,
+            Step::Forged => self.forge(&chosen, random).await,
             Step::OtherAmount => {
-                let (amount, id) = self.code(false, &customer, random).await?;
-                let other = self.scene.new_amount();
+                let (amount, id) = self.code(false, &chosen, random).await?;
+                let other = self.shared.new_amount();
                 let body = success(id, other, &reference(), clock::now());
                 self.must(&body, 409, random).await?;
-                self.pay(&customer.place, amount, id, random).await
+                self.pay(&chosen.place, amount, id, random).await
             }
             Step::Reversal => self.take_back(random).await,
-            Step::Command => self.command(&customer, random).await,
-            Step::Configure => self.configure(&customer, random).await,
+            Step::Command => self.command(&chosen, random).await,
+            Step::Configure => self.configure(&chosen, random).await,
             Step::Rebind => self.rebind(random).await,
             Step::Suspend => self.suspend(random).await,
             Step::Settle => {
                 let (path, body) = ("/admin/settlements/run", json!({}));
                 self.staff(Method::POST, path, &body, 200, random).await?;
-                count(&self.scene.counters.settlements);
+                count(&self.shared.counters.settlements);
                 Ok(())
             }
         }
@@ -96,20 +96,20 @@ impl Cast {
     async fn code(
         &self,
         by_mqtt: bool,
-        customer: &Customer,
+        chosen: &ListeningBox,
         random: &mut StdRng,
     ) -> anyhow::Result<(i64, TransactionId)> {
-        let amount = self.scene.new_amount();
-        let Some(token) = customer.token.as_ref() else {
+        let amount = self.shared.new_amount();
+        let Some(token) = chosen.token.as_ref() else {
             bail!("a box without codes");
         };
-        if by_mqtt && customer.is_mqtt {
-            return Ok((amount, self.code_by_mqtt(customer, amount).await?));
+        if by_mqtt && chosen.is_mqtt {
+            return Ok((amount, self.code_by_mqtt(chosen, amount).await?));
         }
         let shop = self.shops.choose(random).context("no nodes")?;
         let (api, key) = (shop.with_token(token), reference());
         let body = json!({
-            "device_id": customer.device_id, "amount": amount, "currency": "IDR", "request_id": key,
+            "device_id": chosen.device_id, "amount": amount, "currency": "IDR", "request_id": key,
         });
         let body = body.to_string().into_bytes();
         let request = || {
@@ -127,24 +127,24 @@ impl Cast {
         else {
             bail!("no code: {answer}");
         };
-        self.scene.check_code(payload, amount);
+        self.shared.check_code(payload, amount);
         Ok((amount, id.parse()?))
     }
 
     async fn code_by_mqtt(
         &self,
-        customer: &Customer,
+        chosen: &ListeningBox,
         amount: i64,
     ) -> anyhow::Result<TransactionId> {
         for _ in 0..CODE_ATTEMPTS_MAX {
             let wanted = Control::RequestQr {
                 amount: Rupiah::from_i64(amount),
             };
-            customer.controls.send(wanted).await?;
+            chosen.controls.send(wanted).await?;
             let came = timeout(CODE_WITHIN, async {
                 loop {
-                    let next = self.scene.code_came.notified();
-                    if let Some(id) = self.scene.code(amount) {
+                    let next = self.shared.code_came.notified();
+                    if let Some(id) = self.shared.code(amount) {
                         return id;
                     }
                     next.await;
@@ -153,9 +153,9 @@ impl Cast {
             if let Ok(id) = came.await {
                 return Ok(id);
             }
-            count(&self.scene.counters.repeated);
+            count(&self.shared.counters.repeated);
         }
-        bail!("no code by MQTT for {}", customer.device_id)
+        bail!("no code by MQTT for {}", chosen.device_id)
     }
 
     /// A code is paid; its callback is delivered once or several times, at any node.
@@ -168,8 +168,8 @@ impl Cast {
     ) -> anyhow::Result<()> {
         let reference = reference();
         let body = success(id, amount, &reference, clock::now());
-        self.scene
-            .book()
+        self.shared
+            .evidence()
             .sale(amount, place.id, Some(id), vec![reference]);
         self.deliver(amount, &body, random).await
     }
@@ -181,10 +181,10 @@ impl Cast {
         copies: usize,
         random: &mut StdRng,
     ) -> anyhow::Result<()> {
-        let amount = self.scene.new_amount();
+        let amount = self.shared.new_amount();
         let references: Vec<String> = (0..copies).map(|_| reference()).collect();
-        self.scene
-            .book()
+        self.shared
+            .evidence()
             .sale(amount, place.id, None, references.clone());
         for reference in references {
             let now = clock::now();
@@ -203,7 +203,7 @@ impl Cast {
         for answer in &answers {
             accepted(answer)?;
         }
-        self.scene.book().answered(amount);
+        self.shared.evidence().answered(amount);
         if random.random_ratio(1, 5) {
             accepted(&self.post(&request, random.random()).await)?;
         }
@@ -222,9 +222,9 @@ impl Cast {
     }
 
     /// A callback that nobody may believe. Its amount is heard nowhere.
-    async fn forge(&self, customer: &Customer, random: &mut StdRng) -> anyhow::Result<()> {
-        let place = &customer.place;
-        let amount = self.scene.new_amount();
+    async fn forge(&self, chosen: &ListeningBox, random: &mut StdRng) -> anyhow::Result<()> {
+        let place = &chosen.place;
+        let amount = self.shared.new_amount();
         let now = clock::now();
         let body = static_success(&place.nmid, &place.label, amount, &reference(), now);
         let mut request = self.sign(&body)?;
@@ -251,14 +251,14 @@ impl Cast {
         }
         let answer = self.post(&request, random.random()).await;
         ensure!(answer.status == 401, "a forged callback: {answer}");
-        count(&self.scene.counters.refused);
+        count(&self.shared.counters.refused);
         Ok(())
     }
 
     async fn take_back(&self, random: &mut StdRng) -> anyhow::Result<()> {
         let Some(sale) = self
-            .scene
-            .book()
+            .shared
+            .evidence()
             .take_reversible(random.random_range(0..1_000))
         else {
             return Ok(());
@@ -277,71 +277,71 @@ impl Cast {
     }
 
     fn place_of(&self, terminal: &wire::TerminalId) -> Option<&Place> {
-        let places = self.everyone.customers.iter().map(|one| &one.place);
+        let places = self.all_boxes.listening.iter().map(|one| &one.place);
         places
-            .chain(&self.everyone.moving.1)
+            .chain(&self.all_boxes.moving.1)
             .find(|one| one.id == *terminal)
     }
 
-    async fn command(&self, customer: &Customer, random: &mut StdRng) -> anyhow::Result<()> {
-        let path = format!("/admin/devices/{}/commands", customer.device_id);
+    async fn command(&self, chosen: &ListeningBox, random: &mut StdRng) -> anyhow::Result<()> {
+        let path = format!("/admin/devices/{}/commands", chosen.device_id);
         let body = if random.random_bool(0.5) {
             json!({ "type": "play_test", "payload": {} })
         } else {
             json!({ "type": "set_volume", "payload": { "volume": random.random_range(1..=10) } })
         };
         self.staff(Method::POST, &path, &body, 201, random).await?;
-        count(&self.scene.counters.commands);
+        count(&self.shared.counters.commands);
         Ok(())
     }
 
-    async fn configure(&self, customer: &Customer, random: &mut StdRng) -> anyhow::Result<()> {
-        if customer.token.is_none() {
+    async fn configure(&self, chosen: &ListeningBox, random: &mut StdRng) -> anyhow::Result<()> {
+        if chosen.token.is_none() {
             return Ok(());
         }
-        let path = format!("/admin/devices/{}/config", customer.device_id);
+        let path = format!("/admin/devices/{}/config", chosen.device_id);
         let body = json!({ "volume": random.random_range(1..=10) });
         self.staff(Method::PATCH, &path, &body, 200, random).await?;
-        count(&self.scene.counters.commands);
+        count(&self.shared.counters.commands);
         Ok(())
     }
 
     async fn rebind(&self, random: &mut StdRng) -> anyhow::Result<()> {
-        let (customer, places) = &self.everyone.moving;
-        let id = customer.device_id;
+        let (chosen, places) = &self.all_boxes.moving;
+        let id = chosen.device_id;
         let to = places.choose(random).context("no places")?;
-        if self.scene.book().terminal_of(id) == Some(to.id) {
+        if self.shared.evidence().terminal_of(id) == Some(to.id) {
             return Ok(());
         }
-        self.scene.book().binding_asked(id, to.id);
+        self.shared.evidence().binding_asked(id, to.id);
         let path = format!("/admin/devices/{id}/bind");
         let body = json!({ "terminal_id": to.id });
         self.staff(Method::POST, &path, &body, 200, random).await?;
-        self.scene.book().bound(id);
-        count(&self.scene.counters.rebinds);
+        self.shared.evidence().bound(id);
+        count(&self.shared.counters.rebinds);
         Ok(())
     }
 
     /// The box is suspended while it runs; then it is activated again.
     async fn suspend(&self, random: &mut StdRng) -> anyhow::Result<()> {
-        let exile = &self.everyone.exile;
-        let Some(mut running) = exile.running() else {
+        let suspended_box = &self.all_boxes.suspended_box;
+        let Some(mut running) = suspended_box.running() else {
             return Ok(());
         };
-        let id = exile.device_id;
+        let id = suspended_box.device_id;
         let path = format!("/admin/devices/{id}");
-        self.scene.book().suspension_asked(id);
+        self.shared.evidence().suspension_asked(id);
         let suspended = json!({ "status": "suspended" });
         self.staff(Method::PATCH, &path, &suspended, 200, random)
             .await?;
-        self.scene.book().suspended(id);
+        self.shared.evidence().suspended(id);
         sleep(SUSPENDED_FOR).await;
         let active = json!({ "status": "active" });
         self.staff(Method::PATCH, &path, &active, 200, random)
             .await?;
         let code = self.activation_code(&path, random).await?;
-        exile.again(&mut running, code).await?;
-        count(&self.scene.counters.suspensions);
+        suspended_box.again(&mut running, code).await?;
+        count(&self.shared.counters.suspensions);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use wire::DeviceId;
 
-use crate::scene::Scene;
+use crate::shared::Shared;
 
 /// What a box has said, which it keeps over an activation.
 const JOURNAL: &str = "journal.jsonl";
@@ -29,13 +29,13 @@ const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const ATTEMPTS_MAX: usize = 120;
 
 /// The box.
-pub(crate) struct Exile {
+pub(crate) struct SuspendedBox {
     /// Which box.
     pub(crate) device_id: DeviceId,
     api: Api,
     ca_pem: String,
     options: Options,
-    scene: Arc<Scene>,
+    shared: Arc<Shared>,
     running: Mutex<Option<Running>>,
 }
 
@@ -48,21 +48,21 @@ pub(crate) struct Running {
     task: JoinHandle<()>,
 }
 
-impl Exile {
+impl SuspendedBox {
     /// A box that does not run yet.
     pub(crate) fn new(
         device_id: DeviceId,
         api: Api,
         ca_pem: String,
         options: Options,
-        scene: Arc<Scene>,
+        shared: Arc<Shared>,
     ) -> Self {
         Self {
             device_id,
             api,
             ca_pem,
             options,
-            scene,
+            shared,
             running: Mutex::default(),
         }
     }
@@ -78,20 +78,20 @@ impl Exile {
     }
 
     fn run(&self, credentials: Credentials) -> Running {
-        let scene = Arc::clone(&self.scene);
-        let listener: Listener = Arc::new(move |report| scene.report(report));
+        let shared = Arc::clone(&self.shared);
+        let listener: Listener = Arc::new(move |report| shared.report(report));
         let (controls, taken) = mpsc::channel(CONTROLS_MAX);
         let stop = CancellationToken::new();
         let one = FleetBox::Native(credentials.clone(), Transport::Mqtt);
-        let (scene, options, id) = (
-            Arc::clone(&self.scene),
+        let (shared, options, id) = (
+            Arc::clone(&self.shared),
             self.options.clone(),
             self.device_id,
         );
         let until = stop.clone();
         let task = tokio::spawn(async move {
             if let Err(error) = run_box(one, options, listener, taken, until).await {
-                scene.problem(format!("{id} has ended: {error:#}"));
+                shared.problem(format!("{id} has ended: {error:#}"));
             }
         });
         Running {
@@ -125,7 +125,7 @@ impl Exile {
             // The same code and key again: a lost answer costs nothing.
             if let Ok((credentials, _)) = activate(&self.api, &self.ca_pem, &dir, &activation).await
             {
-                self.scene.book().lifting(self.device_id);
+                self.shared.evidence().lifting(self.device_id);
                 *running = Some(self.run(credentials));
                 return Ok(());
             }

@@ -11,8 +11,8 @@ use tests::api::Api;
 use tokio::sync::{Notify, mpsc};
 use wire::{DeviceId, TerminalId, TransactionId};
 
-use crate::book::Book;
 use crate::code;
+use crate::evidence::Evidence;
 
 /// The first amount. Each payment has one of its own, so that a spoken amount says which it is.
 const AMOUNT_FIRST: i64 = 1_000;
@@ -30,7 +30,7 @@ pub(crate) struct Place {
 
 /// A box as the outside world sees it.
 #[derive(Clone)]
-pub(crate) struct Customer {
+pub(crate) struct ListeningBox {
     /// Which box.
     pub(crate) device_id: DeviceId,
     /// Where it stands.
@@ -62,9 +62,9 @@ pub(crate) struct Counters {
     pub(crate) settlements: AtomicU64,
 }
 
-/// The scene.
-pub(crate) struct Scene {
-    book: Mutex<Book>,
+/// What is shared.
+pub(crate) struct Shared {
+    evidence: Mutex<Evidence>,
     codes: Mutex<HashMap<i64, TransactionId>>,
     /// A code has arrived.
     pub(crate) code_came: Notify,
@@ -78,11 +78,11 @@ pub(crate) struct Scene {
     pub(crate) counters: Counters,
 }
 
-impl Scene {
+impl Shared {
     /// An empty one.
     pub(crate) fn new(acquirers: Vec<Acquirer>, admins: Vec<Api>) -> Self {
         Self {
-            book: Mutex::default(),
+            evidence: Mutex::default(),
             codes: Mutex::default(),
             code_came: Notify::new(),
             problems: Mutex::default(),
@@ -94,8 +94,8 @@ impl Scene {
     }
 
     /// The evidence.
-    pub(crate) fn book(&self) -> MutexGuard<'_, Book> {
-        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn evidence(&self) -> MutexGuard<'_, Evidence> {
+        self.evidence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An amount that no other payment has.
@@ -145,15 +145,15 @@ impl Scene {
                 if !text.contains("rupiah") {
                     self.problem(format!("{id} said {text:?} for Rp{amount}"));
                 }
-                self.book().said(id, amount, Some(*transaction_id));
+                self.evidence().said(id, amount, Some(*transaction_id));
             }
             Event::Announced {
                 amount: Some(amount),
                 ..
-            } => self.book().said(id, amount.to_i64(), None),
-            Event::Connected { .. } => self.book().connected(id, true),
+            } => self.evidence().said(id, amount.to_i64(), None),
+            Event::Connected { .. } => self.evidence().connected(id, true),
             Event::Disconnected { .. } | Event::Started { .. } | Event::Stopped { .. } => {
-                self.book().connected(id, false);
+                self.evidence().connected(id, false);
             }
             Event::Qr {
                 transaction_id: Some(transaction),

@@ -10,7 +10,7 @@ use crate::world::World;
 
 /// A guard that is taken away, or what would follow if it were.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Plant {
+pub(crate) struct PlantedFault {
     /// Its name in the table, which also chooses it on the command line.
     pub(crate) name: &'static str,
     /// The invariants of the specification that it breaks.
@@ -27,7 +27,7 @@ pub(crate) struct Plant {
     forgets: bool,
 }
 
-const NONE: Plant = Plant {
+const NONE: PlantedFault = PlantedFault {
     name: "",
     invariants: "",
     what: "",
@@ -38,8 +38,8 @@ const NONE: Plant = Plant {
 };
 
 /// All of them.
-pub(crate) const ALL: [Plant; 11] = [
-    Plant {
+pub(crate) const ALL: [PlantedFault; 11] = [
+    PlantedFault {
         name: "commits that are not durable",
         invariants: "4, 18",
         what: "`synchronous_commit = off`, and the WAL is written every 10 s",
@@ -49,21 +49,21 @@ pub(crate) const ALL: [Plant; 11] = [
                SELECT pg_reload_conf()",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "a payment without its notification",
         invariants: "4",
         what: "a trigger drops one of ten notifications",
-        once: "CREATE FUNCTION plant() RETURNS trigger LANGUAGE plpgsql AS
+        once: "CREATE FUNCTION planted() RETURNS trigger LANGUAGE plpgsql AS
                $$ BEGIN RETURN CASE WHEN NEW.sequence % 10 = 9 THEN NULL ELSE NEW END; END $$;
-               CREATE TRIGGER plant BEFORE INSERT ON notifications FOR EACH ROW EXECUTE FUNCTION plant()",
+               CREATE TRIGGER planted BEFORE INSERT ON notifications FOR EACH ROW EXECUTE FUNCTION planted()",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "two notifications of one payment",
         invariants: "1",
         what: "`notifications_once` is dropped and a trigger adds a second one",
         once: "DROP INDEX notifications_once;
-               CREATE FUNCTION plant() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               CREATE FUNCTION planted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
                  NEW.event_id := gen_random_uuid();
                  UPDATE notification_sequences SET last_sequence = last_sequence + 1
                  WHERE device_id = NEW.device_id RETURNING last_sequence INTO NEW.sequence;
@@ -73,20 +73,20 @@ pub(crate) const ALL: [Plant; 11] = [
                    NEW.amount, NEW.paid_at, false, 'pending', NEW.created_at, NEW.created_at, NEW.delayed_after,
                    NEW.announce_until);
                  RETURN NULL; END $$;
-               CREATE TRIGGER plant AFTER INSERT ON notifications FOR EACH ROW
-               WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION plant()",
+               CREATE TRIGGER planted AFTER INSERT ON notifications FOR EACH ROW
+               WHEN (pg_trigger_depth() = 0) EXECUTE FUNCTION planted()",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "another amount is announced",
         invariants: "3, 8",
         what: "a trigger adds a rupiah to what is announced",
-        once: "CREATE FUNCTION plant() RETURNS trigger LANGUAGE plpgsql AS
+        once: "CREATE FUNCTION planted() RETURNS trigger LANGUAGE plpgsql AS
                $$ BEGIN NEW.amount := NEW.amount + 1; RETURN NEW; END $$;
-               CREATE TRIGGER plant BEFORE INSERT ON notifications FOR EACH ROW EXECUTE FUNCTION plant()",
+               CREATE TRIGGER planted BEFORE INSERT ON notifications FOR EACH ROW EXECUTE FUNCTION planted()",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "boxes that forget",
         invariants: "5",
         what: "the journals of boxes are removed",
@@ -94,7 +94,7 @@ pub(crate) const ALL: [Plant; 11] = [
         forgets: true,
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "paid becomes expired",
         invariants: "7",
         what: "one paid transaction a round is set to expired",
@@ -102,7 +102,7 @@ pub(crate) const ALL: [Plant; 11] = [
                  (SELECT id FROM transactions WHERE status = 'paid' ORDER BY created_at DESC LIMIT 1)",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "books that do not balance",
         invariants: "9",
         what: "`postings_balanced` and `postings_append_only` are dropped, and one posting a round is changed",
@@ -111,7 +111,7 @@ pub(crate) const ALL: [Plant; 11] = [
         each: "UPDATE postings SET mdr = mdr - 1 WHERE id = (SELECT max(id) FROM postings)",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "settled twice",
         invariants: "10",
         what: "`settlement_items_once` is dropped, and one item a round is repeated",
@@ -119,7 +119,7 @@ pub(crate) const ALL: [Plant; 11] = [
         each: "INSERT INTO settlement_items SELECT * FROM settlement_items WHERE kind = 'sale' LIMIT 1",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "paid out twice",
         invariants: "11",
         what: "`payouts_one_in_force` is dropped, and a paid payout a round is made again",
@@ -131,7 +131,7 @@ pub(crate) const ALL: [Plant; 11] = [
                ON CONFLICT DO NOTHING",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "money that nobody sent",
         invariants: "3, 14",
         what: "the reference of one payment a round is changed, as if a forged callback had been taken",
@@ -140,7 +140,7 @@ pub(crate) const ALL: [Plant; 11] = [
                  AND NOT EXISTS (SELECT FROM payments WHERE partner_reference = 'forged')",
         ..NONE
     },
-    Plant {
+    PlantedFault {
         name: "an audit row is changed",
         invariants: "16",
         what: "`audit_logs_append_only` is dropped, and the actor of one row a round is changed",
@@ -150,7 +150,7 @@ pub(crate) const ALL: [Plant; 11] = [
     },
 ];
 
-impl Plant {
+impl PlantedFault {
     /// Takes the guard away.
     pub(crate) async fn begin(&self, world: &World) -> anyhow::Result<()> {
         execute(world, self.once).await?;

@@ -1,4 +1,4 @@
-//! What was paid and what was heard: the evidence of a run, and what each box owes.
+//! What was paid and what was heard: the evidence of a run, and what each box is expected to say.
 
 use std::collections::{HashMap, HashSet};
 
@@ -55,9 +55,9 @@ struct BoxRecord {
     connected: bool,
 }
 
-/// What a box owes of a sale.
+/// What is expected of a box for a sale.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Duty {
+enum Expectation {
     Must,
     May,
     Never,
@@ -94,7 +94,7 @@ impl Wrong {
 
 /// The evidence.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct Evidence {
     boxes: HashMap<DeviceId, BoxRecord>,
     sales: HashMap<i64, Sale>,
     /// The amounts of sales that are not yet judged.
@@ -104,13 +104,13 @@ pub(crate) struct Book {
     /// Not yet judged.
     heard: Vec<Heard>,
     repeated: Vec<String>,
-    trespasses: Vec<String>,
+    connected_while_suspended: Vec<String>,
     /// Sales that were heard, and may be taken back.
     reversible: Vec<i64>,
     reversed: HashSet<i64>,
 }
 
-impl Book {
+impl Evidence {
     /// A binding is about to be asked for.
     pub(crate) fn binding_asked(&mut self, id: DeviceId, terminal: TerminalId) {
         let bindings = &mut self.boxes.entry(id).or_default().bindings;
@@ -166,7 +166,7 @@ impl Book {
             one.lifted.is_none() && since.is_some_and(|since| Instant::now() > since)
         });
         if connected && shut_out {
-            self.trespasses
+            self.connected_while_suspended
                 .push(format!("{id} connected while it was suspended"));
         }
     }
@@ -216,7 +216,7 @@ impl Book {
         }
     }
 
-    /// The customer will not be asked again: the callback was refused, and nobody says whether it was taken.
+    /// No answer is expected any more: the callback was refused, and it is not known whether an earlier one was taken.
     pub(crate) fn give_up(&mut self, amount: i64) {
         self.open.retain(|open| *open != amount);
     }
@@ -264,16 +264,19 @@ impl Book {
     pub(crate) fn outstanding(&self) -> (usize, usize) {
         let open = || self.open.iter().filter_map(|amount| self.sales.get(amount));
         let unanswered = open().filter(|sale| !sale.is_answered()).count();
-        let unheard = open().filter(|sale| !self.owing(sale).is_empty()).count();
+        let unheard = open()
+            .filter(|sale| !self.still_to_say(sale).is_empty())
+            .count();
         (unanswered, unheard)
     }
 
-    fn owing(&self, sale: &Sale) -> Vec<DeviceId> {
-        let owes = |(id, record): &(&DeviceId, &BoxRecord)| {
+    fn still_to_say(&self, sale: &Sale) -> Vec<DeviceId> {
+        let is_expected = |(id, record): &(&DeviceId, &BoxRecord)| {
             let said = self.counts.get(&(**id, sale.amount)).copied();
-            duty(sale, record) == Duty::Must && said.unwrap_or(0) < sale.answered.len()
+            expectation(sale, record) == Expectation::Must
+                && said.unwrap_or(0) < sale.answered.len()
         };
-        let boxes = self.boxes.iter().filter(owes);
+        let boxes = self.boxes.iter().filter(is_expected);
         boxes.map(|(id, _)| *id).collect()
     }
 
@@ -281,18 +284,18 @@ impl Book {
     pub(crate) fn judge(&mut self) -> Wrong {
         let mut wrong = Wrong {
             twice: std::mem::take(&mut self.repeated),
-            foreign: std::mem::take(&mut self.trespasses),
+            foreign: std::mem::take(&mut self.connected_while_suspended),
             ..Wrong::default()
         };
         for amount in std::mem::take(&mut self.open) {
             let Some(sale) = self.sales.get(&amount) else {
                 continue;
             };
-            let owing = self.owing(sale);
-            if owing.is_empty() && sale.is_answered() && sale.references.len() == 1 {
+            let still_to_say = self.still_to_say(sale);
+            if still_to_say.is_empty() && sale.is_answered() && sale.references.len() == 1 {
                 self.reversible.push(amount);
             }
-            for id in owing {
+            for id in still_to_say {
                 let references = sale.references.join(", ");
                 wrong
                     .lost
@@ -326,7 +329,7 @@ impl Book {
                 .twice
                 .push(format!("{device_id} said Rp{amount} {times:?} times"));
         }
-        if duty(sale, record) == Duty::Never {
+        if expectation(sale, record) == Expectation::Never {
             wrong
                 .foreign
                 .push(format!("{device_id} said Rp{amount} of another terminal"));
@@ -344,9 +347,9 @@ impl Book {
 }
 
 /// Between the request for a binding and its answer nobody outside knows whether it holds.
-fn duty(sale: &Sale, record: &BoxRecord) -> Duty {
+fn expectation(sale: &Sale, record: &BoxRecord) -> Expectation {
     let until = sale.answered.last().copied();
-    let mut duty = Duty::Never;
+    let mut expectation = Expectation::Never;
     for (place, binding) in record.bindings.iter().enumerate() {
         if binding.terminal != sale.terminal {
             continue;
@@ -362,14 +365,14 @@ fn duty(sale: &Sale, record: &BoxRecord) -> Duty {
         let held_before = binding.answered.is_some_and(|at| at <= sale.sent);
         if held_before && next.is_none() {
             return if was_suspended(sale, record) {
-                Duty::May
+                Expectation::May
             } else {
-                Duty::Must
+                Expectation::Must
             };
         }
-        duty = Duty::May;
+        expectation = Expectation::May;
     }
-    duty
+    expectation
 }
 
 /// Whether the box was suspended at any time since the sale.
